@@ -101,14 +101,14 @@ class Settings:
     patience: int = setting(None, "Stop after this many epochs without a lower held-out loss, or with several labels "
                             "a higher micro F1; with a linear schedule, never.",
                             minimum=1, maximum=100_000, resumable=True,
-                            automatic="3, with several labels 5 to 30")
+                            automatic="3")
     refit: bool = setting(True, "Then train on all texts for as many epochs, unless the data has a dev split.")
     batch_size: int = setting(64, "Texts per batch.", minimum=1, maximum=1_000_000)
     optimizer: str = setting("adagrad", "sgd, adagrad or adam.", choices=tuple(LEARNING_RATES))
     learning_rate: float = setting(None, "Learning rate.", above=0, automatic=(
                                    ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items())
                                    + "; with few texts half of that (adagrad for ratings), with many labels twelve "
-                                   "times (sgd five), with several five times"))
+                                   "times (sgd five)"))
     schedule: str = setting(None, "constant, or linear: the learning rate falls to 0 over all epochs.",
                             choices=("constant", "linear"), automatic="constant, with many labels linear")
     word_dropout: float = setting(None, "Share of each text's words to drop at random in each epoch.",
@@ -144,32 +144,31 @@ class Settings:
             raise InputError("they are tuned on held-out texts; hold some out", parameter="tune_thresholds", value=True)
         words = facts.words / max(facts.texts, 1)
         long = words >= LONG_TEXTS
-        enough = MANY_TOPICS if long and not (facts.graded or self.multi_label) else MANY_LABELS
-        many = self.loss == "logistic" and facts.labels >= enough
-        falling = many and not self.multi_label  # the learning rate; measured for one label of each text alone
-        topics = long and falling and not facts.graded
+        enough = MANY_TOPICS if long and not facts.graded else MANY_LABELS
+        many = self.loss == "logistic" and (facts.labels >= enough or self.multi_label)
+        topics = long and many and not facts.graded
         alone = not facts.ordered or (topics and facts.spaced)  # words, without their neighbours
         ngrams = self.ngrams or (1 if alone else 3 if long and not topics else 2)
         char_ngrams = self.char_ngrams or ("none" if long or not facts.ordered else "2-4")
         bold = self.optimizer != "adagrad" or self.loss == "squared"
-        step = 5 if self.multi_label else 0.5 if facts.words < FEW_WORDS and bold else 1
-        step = (5 if self.optimizer == "sgd" else 12) if falling else step
+        step = 0.5 if facts.words < FEW_WORDS and bold else 1
+        if many:
+            step = 5 if self.optimizer == "sgd" or (self.multi_label and not facts.ordered) else 12
         more = 2 if topics and facts.ordered else 1  # where dropout leaves a smaller share of the texts
         fewer = min(max(more * 100_000 // max(facts.texts, 1), more * 10), 40)  # epochs: few texts want more of them
         dropped = min(round(1 - LONG_TEXTS / 2 / words, 2), MOST_DROPPED) if topics else 0.5
-        few_batches = min(max(20_000 // max(facts.texts, 1), 5), 30)  # epochs of few texts take few steps
         chosen: dict[str, Any] = {
             "ngrams": ngrams,
-            "binary": facts.ordered and (facts.graded or not falling),
+            "binary": facts.ordered and (facts.graded or not many),
             "char_ngrams": char_ngrams,
             "min_count": 1 if (ngrams == 1 and char_ngrams == "none") or not facts.repeated else 2,
             "dim": facts.width or (128 if many else 64),
             "hidden": 128 if many else 64,
-            "epochs": fewer if falling else 100 if facts.held_out else 30,
-            "patience": few_batches if self.multi_label else 3,
+            "epochs": fewer if many else 100 if facts.held_out else 30,
+            "patience": 3,
             "learning_rate": LEARNING_RATES[self.optimizer] * step,
-            "schedule": "linear" if falling else "constant",
-            "word_dropout": dropped if falling and facts.ordered else 0.0,
+            "schedule": "linear" if many else "constant",
+            "word_dropout": dropped if many and facts.ordered else 0.0,
         }
         return dataclasses.replace(
             self, **{name: value for name, value in chosen.items() if getattr(self, name) is None}

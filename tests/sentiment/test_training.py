@@ -72,9 +72,12 @@ def test_settings_keep_none_and_resolve_it():
     ]
     assert [(one.ngrams, one.binary, one.dim, one.epochs, one.word_dropout) for one in found] == [
         (2, True, 64, 100, 0), (1, False, 128, 40, 0.75), (1, False, 128, 20, 0.9), (3, True, 64, 100, 0),
-        (3, True, 64, 100, 0), (2, False, 128, 10, 0.5), (2, False, 128, 40, 0.75),
+        (1, False, 128, 40, 0.75), (2, False, 128, 10, 0.5), (2, False, 128, 40, 0.75),
         (2, False, 128, 40, 0.75), (3, True, 128, 10, 0.5), (1, False, 128, 10, 0),
     ]  # fmt: skip
+    several = (Settings(optimizer=optimizer, multi_label=True) for optimizer in LEARNING_RATES)
+    rates = [(one.resolved().learning_rate, one.resolved(Facts(ordered=False)).learning_rate) for one in several]
+    assert rates == [(5, 5), (0.12, 0.05), (0.006, 0.0025)]
     assert set(settings.automatic()) == {name for name in FIELDS if getattr(settings, name) is None} - {"max_features"}
 
 
