@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 NEW_MODEL = Path("sentiment.safetensors")  # where a model is written, if no other file is named
 # What the rules of ``Settings.resolved`` go by
 LEARNING_RATES = {"sgd": 1.0, "adagrad": 0.01, "adam": 0.0005}
-# Want a wider network, larger steps that become smaller, so that it converges in some ten epochs, and word dropout
+# So many labels, or several of a text, want a wider network, larger steps that become smaller, so that it converges in
+# some ten epochs, and word dropout
 MANY_LABELS = 10
 MANY_TOPICS = 6  # the same of long texts, whose labels are topics then rather than opinions, unless they are grades
 FEW_WORDS = 1_000_000  # in all texts want smaller steps, unless the first ones are cautious
