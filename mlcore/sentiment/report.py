@@ -117,10 +117,10 @@ def notes_on_training(model: Model, data: EncodedDataset, dev: AnyEvaluation | N
 
 
 def notes_on_history(model: Model) -> Iterator[DataWarning]:
-    """Whether more epochs may have been better."""
+    """Whether more epochs may have been better; not where the learning rate has fallen to 0."""
     last, epochs = model.provenance.history[-1:], model.settings.epochs
-    held_out = last and last[0]["dev_loss"] is not None and model.settings.schedule == "constant"
-    if held_out and last[0]["epoch"] == epochs and last[0]["best"]:
+    compared = model.settings.schedule == "constant" and last and last[0]["dev_loss"] is not None
+    if compared and last[0]["epoch"] == epochs and last[0]["best"]:
         still = "micro F1 was still rising" if model.settings.multi_label else "loss was still falling"
         yield DataWarning(f"the held-out {still} in the last epoch", suggestion={"epochs": 2 * epochs})
 
